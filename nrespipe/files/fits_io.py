@@ -293,7 +293,7 @@ def write(hdus: "HDUList", path: str | Path, still_mine: Callable[[], bool] | No
 def write_together(
     files: "Sequence[tuple[HDUList | bytes, str | Path]]", still_mine: Callable[[], bool] | None = None
 ) -> None:
-    """Write files so that nobody ever sees a part of one, nor some of them long before the others.
+    """Write files together: no reader sees a part of one, or some of them long before the others.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def carried(matrix: Floats, sigma: Floats, noise: Floats, prior: Prior | None = 
 
 
 def leverage(matrix: Floats, sigma: Floats, kept: Booleans, prior: Prior | None = None) -> Floats:
-    """Return by how much the fit at each point follows that point.
+    """Return the leverage of each point: the derivative of the fit there with respect to the point.
 
     Parameters
     ----------

@@ -1,36 +1,16 @@
 """Rows of frames: one a content, states that follow from attempts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from frame_rows import arrive
-from servers import with_tables
+from frame_rows import arrive, attempt
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
 from nrespipe.database import frames
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt
 from nrespipe.database.work import attempts
 from nrespipe.frames.raw import Kind
-
-MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
-
-
-@pytest.fixture
-def session(database_url):
-    with with_tables(database_url).begin() as opened:
-        yield opened
-
-
-def attempt(frame, outcome, **others):
-    return Attempt(
-        frame_id=frame.id,
-        started=MOMENT,
-        finished=MOMENT,
-        outcome=outcome,
-        **{"code_version": "1", "reason": "", "traceback": "", "measurements": {}, **others},
-    )
 
 
 @pytest.mark.parametrize(

@@ -78,11 +78,12 @@ class Work(Row):
 
     Notes
     -----
-    A row is due once `next_try` has come and `owner` is ''. Whoever notifies a worker of it writes the moment to
-    `sent`: where ``sent >= next_try`` a message is under way, and no other is sent until it counts as lost. The worker
-    that claims the row writes `owner` and `lease`; a `next_try` that changes from then on tells it that the row was
-    announced again. With the result it clears both, and writes the time of the next try, which is later than `sent`: no
-    message is under way any more. The same happens where a row is given back, or released because its process died.
+    A row is due once `next_try` has come and `owner` is ''. The program that notifies a worker of it writes the moment
+    to `sent`: where ``sent >= next_try`` a message is under way, and no other is sent until it counts as lost. The
+    worker that claims the row writes `owner` and `lease`; a `next_try` that changes from then on tells it that the row
+    was announced again. With the result it clears both, and writes the time of the next try, which is later than
+    `sent`: no message is under way any more. The same happens where a row is given back, or released because its
+    process died.
     """
 
     __abstract__ = True

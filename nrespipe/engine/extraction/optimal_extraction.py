@@ -106,7 +106,7 @@ def optimal(
     extra = _extra(laid, shares, first, flux, tilt, curvature, flat.profile)
     _reject((*arrays, extra), guard, flux, variance, used, of_lamp)
     flux, variance, used = column_fit_kernels.fit(*arrays, extra, guard, threshold, flux, _PASSES, _FEWEST_PASSES)
-    excess, hidden = _hidden((*arrays, extra), guard, flux, variance, used, of_lamp)
+    excess, hidden = _unexplained((*arrays, extra), guard, flux, variance, used, of_lamp)
     variance = np.where(hidden, variance + excess**2, variance)
     quality = laid.unsort(_quality(image.mask, laid, used) | np.where(hidden, np.uint8(Pixel.COSMIC), np.uint8(0)))
     rows = [flat.traces.fibers.index(fiber) for fiber in lit]
@@ -128,7 +128,7 @@ def _reject(arrays: _Arrays, guard, flux, variance, used, of_lamp) -> None:
     cosmic_ray_kernels.grow(*arrays, flux, guard, _BESIDE_OUTLIER)
 
 
-def _hidden(arrays: _Arrays, guard, flux, variance, used, of_lamp):
+def _unexplained(arrays: _Arrays, guard, flux, variance, used, of_lamp):
     """Excess of the columns, and which of them neither the profile nor the neighbors explain.
 
     In those no pixel shows the cosmic ray; the error of their flux is no smaller than the excess.

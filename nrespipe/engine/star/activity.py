@@ -125,10 +125,10 @@ def measure_all(velocity: Velocity, spectra: Spectra, wavelengths: Wavelengths) 
     return (*indices, color, _width_change(velocity.template))
 
 
-def _width_change(second):
-    if second is None or not np.isfinite(second.width_change_m2_s2):
+def _width_change(by_template):
+    if by_template is None or not np.isfinite(by_template.width_change_m2_s2):
         return Index("dlw", unit="m2/s2", reason="no template")
-    return Index("dlw", second.width_change_m2_s2, second.width_change_error_m2_s2, "m2/s2")
+    return Index("dlw", by_template.width_change_m2_s2, by_template.width_change_error_m2_s2, "m2/s2")
 
 
 def chromatic(order_rv_ms: Floats, order_error_ms: Floats, wavelength_angstrom: Floats, *, fewest: int = 10) -> Index:

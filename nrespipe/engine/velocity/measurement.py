@@ -268,7 +268,7 @@ def _signal_flags(snr, guessed):
     return quality | (Quality.TYPE_GUESSED if guessed else Quality(0))
 
 
-def _velocity_flags(found, second, template, list_noise_ms, *, alarm=2.0, farthest=4.0):
+def _velocity_flags(found, by_template, template, list_noise_ms, *, alarm=2.0, farthest=4.0):
     """Return the flags of the velocity by the mask, of that by the template, and of their difference."""
     quality = Quality(0)
     if not found.consistent or found.mask_error_ms > max(list_noise_ms, 3 * found.photon_error_ms):
@@ -277,18 +277,18 @@ def _velocity_flags(found, second, template, list_noise_ms, *, alarm=2.0, farthe
         quality |= Quality.VELOCITY_INCONSISTENT
     if template is not None and not template.trusted:
         quality |= Quality.YOUNG_TEMPLATE
-    if second is None:
+    if by_template is None:
         return quality
     # the lines of another star always disagree by more than noise, and the mismatch error contains it
-    odd_even = abs(second.odd_even_ms) > farthest * second.odd_even_error_ms
-    if not second.consistent or (second.own and (second.order_chi2 > alarm or odd_even)):
+    odd_even = abs(by_template.odd_even_ms) > farthest * by_template.odd_even_error_ms
+    if not by_template.consistent or (by_template.own and (by_template.order_chi2 > alarm or odd_even)):
         quality |= Quality.VELOCITY_INCONSISTENT
     # a template of the star itself has the zero point of its mask; that of another one has that of another star
-    list_ms = 0.0 if second.own else np.sqrt(2) * found.mask_error_ms
+    list_ms = 0.0 if by_template.own else np.sqrt(2) * found.mask_error_ms
     # a template of the star that does not fit has a larger error, which must not hide the disagreement
-    other_ms = 0.0 if second.own else second.mismatch_error_ms
-    expected_ms = np.sqrt(found.photon_error_ms**2 + second.photon_error_ms**2 + list_ms**2 + other_ms**2 + 1.0)
-    if abs(second.rv_ms - found.rv_ms) > farthest * expected_ms:
+    other_ms = 0.0 if by_template.own else by_template.mismatch_error_ms
+    expected_ms = np.sqrt(found.photon_error_ms**2 + by_template.photon_error_ms**2 + list_ms**2 + other_ms**2 + 1.0)
+    if abs(by_template.rv_ms - found.rv_ms) > farthest * expected_ms:
         quality |= Quality.ENGINES_DISAGREE
     return quality
 

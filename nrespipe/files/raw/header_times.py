@@ -182,7 +182,7 @@ def _start(header: Cards, evidence: _Evidence, exposure_s: float, name: str) -> 
         noon = night + 0.5 - (evidence.longitude_deg or 0.0) / 360
         candidates = [_Start(noon + (night + clock_s / _DAY_S - noon) % 1, 1.0)]
     if not candidates:
-        raise BadFrame(f"{name}: MJD-OBS is {value(header, 'MJD-OBS')!r}: nobody knows when it was taken")
+        raise BadFrame(f"{name}: MJD-OBS is {value(header, 'MJD-OBS')!r}: no other card says when it was taken")
     offset_s, flags = _to_utc_s(header, candidates[0].mjd)
     candidates = [one._replace(mjd=one.mjd + offset_s / _DAY_S, offset_s=offset_s) for one in candidates]
     clocks = [] if clock_s is None else [clock_s + offset_s]

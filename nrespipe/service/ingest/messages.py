@@ -147,7 +147,7 @@ def register(session: "Session", arrival: Arrival, output: Path) -> tuple[int, b
     announced = {**identity.parse_name(arrival.name), "archive_id": arrival.archive_id, "body": arrival.body}
     path = arrival.path or str(layout.fetched_path(output, arrival.name))
     # the listener notifies a worker right after the commit, and a sweep in between would send a second message; where
-    # it sends none, the notifier marks the row as not sent
+    # the listener sends none, the notifier marks the row as not sent
     frame, is_due = announcements.announce(
         session, identity.stem(arrival.name), path, arrival.md5, is_notified=True, **announced
     )

@@ -116,6 +116,7 @@ def _look_again(
             # a master that was made meanwhile has released the frames that waited then, and this one did not wait yet
             frame.next_try = clock(session)
     elif is_settled and _is_outdated(session, frame, job, assembly):
+        # it was reduced with other masters than it would get now
         announcements.request(session, frame, low_priority=frame.state is State.DONE)
     elif is_settled and ended.state is State.WAITING and not job.missing:
         # the file of a master is gone or damaged; the next run, or another worker, makes it again
@@ -168,7 +169,7 @@ def _velocity_columns(raw: RawFrame, velocity: "Velocity", reduction: "Reduction
 
 
 def _further_columns(velocity: "Velocity", name: str) -> Columns:
-    kind, second = velocity.stellar_type, velocity.template
+    kind, by_template = velocity.stellar_type, velocity.template
     return {
         "star": "" if velocity.star.source == "telescope" and velocity.star.name == name else velocity.star.name,
         "ra_deg": velocity.star.ra_deg,
@@ -178,9 +179,9 @@ def _further_columns(velocity: "Velocity", name: str) -> Columns:
         "fwhm_err_ms": velocity.fwhm_error_ms,
         "contrast_err": velocity.contrast_error,
         "bisector_err_ms": velocity.bisector_error_ms,
-        "template": second.name if second else "",
-        "template_rv_ms": second.rv_ms if second else None,
-        "template_err_ms": second.error_ms if second else None,
+        "template": by_template.name if by_template else "",
+        "template_rv_ms": by_template.rv_ms if by_template else None,
+        "template_err_ms": by_template.error_ms if by_template else None,
         "second_rv_ms": velocity.second_dip.rv_ms if velocity.second_dip else None,
         "second_contrast": velocity.second_dip.contrast if velocity.second_dip else None,
         "teff_k": kind.teff_k,

@@ -128,7 +128,11 @@ def _record_result(
 
 
 def _record_failure(session: Session, frame: Frame, lease: Lease[Frame], ended: Outcome[object]) -> None:
-    """Record an attempt that ended without a result: at the inspection, or by an error around the reduction."""
+    """Record an attempt that ended without a result: at the inspection, or by an error around the reduction.
+
+    A frame whose content is known may complete the inputs of a master. One that is only announced is made due once more
+    if it was announced again meanwhile.
+    """
     is_announced_again = frame.next_try != lease.row.next_try
     frame = attempts.record_attempt(session, outcome.attempt_row(frame.id, ended))
     if frame.version is not None:

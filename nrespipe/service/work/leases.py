@@ -54,7 +54,7 @@ class Lease(Generic[R]):
     is_insisted_on: bool = False
 
     def ask(self, work: Callable[[Session], T]) -> T:
-        """Do something in a transaction, whoever owns the row by now; retry until the end of the lease."""
+        """Do something in a transaction, also where the row is not ours any more; retry until the lease ends."""
         return persist(self.assembly.sessions, work, self.end)
 
     def write(self, work: Callable[[Session, R], T]) -> T:

@@ -166,7 +166,7 @@ class _Pool:
         return asked
 
     def close(self, at_once: bool = False) -> None:
-        # whoever has stopped to ask for results has left them
+        # results that were not asked for yet are left
         self._signals.close()
         if self._pool is not None:
             (self._pool.stop if at_once else self._pool.close)()

@@ -2,7 +2,6 @@
 
 import pytest
 from frame_rows import arrive
-from servers import with_tables
 
 from nrespipe.database.masters import calibrations
 from nrespipe.database.states import Standing, State
@@ -11,12 +10,6 @@ from nrespipe.frames.raw import Kind
 
 PLACE = {"site": "lsc", "instrument": "nres01", "camera": "fa09", "binning": "1 1", "readout_mode": "fast"}
 MJD = 58579.0
-
-
-@pytest.fixture
-def session(database_url):
-    with with_tables(database_url).begin() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,48 +1,15 @@
 """Announced rows: one a content, or one a path while the content is not known."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
-import pytest
-from frame_rows import arrive
-from servers import with_tables
+from frame_rows import STELLAR, arrive, attempt
 from sqlalchemy import select
 
 from nrespipe.database import frames
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame
+from nrespipe.database.tables import Frame
 from nrespipe.database.work import announcements, attempts, claims
 from nrespipe.frames.raw import Kind
-
-MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
-FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-
-
-@pytest.fixture
-def session(database_url):
-    with with_tables(database_url).begin() as opened:
-        yield opened
-
-
-def attempt(frame, outcome, **others):
-    return Attempt(
-        frame_id=frame.id,
-        started=MOMENT,
-        finished=MOMENT,
-        outcome=outcome,
-        **{"code_version": "1", "reason": "", "traceback": "", "measurements": {}, **others},
-    )
-
-
-@pytest.fixture
-def sessions(database_url):
-    made = with_tables(database_url)
-    yield made
-    made.kw["bind"].dispose()
-
-
-def add(session, name="a-e00", md5="1" * 32, **others):
-    return arrive(session, name, md5, **FACTS, **others)[0]
 
 
 def test_the_same_content_under_the_same_name_is_one_row(session):
@@ -78,7 +45,7 @@ def test_an_announcement_that_was_given_up_is_due_when_it_is_told_of_again(sessi
 def test_of_many_that_insert_the_same_file_at_once_one_row_is_made(sessions):
     def bring(_):
         with sessions.begin() as session:
-            return arrive(session, "a-e00", "1" * 32, **FACTS)[1]
+            return arrive(session, "a-e00", "1" * 32, **STELLAR)[1]
 
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(bring, range(12))) == [False] * 11 + [True]

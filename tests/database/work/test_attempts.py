@@ -1,36 +1,17 @@
 """The state of a frame follows from its attempts."""
 
 import math
-from datetime import UTC, datetime
 
 import pytest
-from frame_rows import arrive
+from frame_rows import MOMENT, arrive, attempt
 from servers import with_tables
 from sqlalchemy import select
 
 from nrespipe.database import measurements
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame, FrameDrift, Product, StarVelocity
+from nrespipe.database.tables import Frame, FrameDrift, Product, StarVelocity
 from nrespipe.database.work import attempts
 from nrespipe.frames.raw import Kind
-
-MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
-
-
-@pytest.fixture
-def session(database_url):
-    with with_tables(database_url).begin() as opened:
-        yield opened
-
-
-def attempt(frame, outcome, **others):
-    return Attempt(
-        frame_id=frame.id,
-        started=MOMENT,
-        finished=MOMENT,
-        outcome=outcome,
-        **{"code_version": "1", "reason": "", "traceback": "", "measurements": {}, **others},
-    )
 
 
 def test_a_later_reduction_replaces_products_and_velocities_and_a_failed_one_leaves_them(session):

@@ -5,32 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from frame_rows import arrive
+from frame_rows import add_star
 from servers import with_tables
 
 from nrespipe.database.dialects import clock, now
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.database.work import announcements, attempts, claims, contents, notifications, releases
-from nrespipe.frames.raw import Kind
-
-FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-
-
-@pytest.fixture
-def sessions(database_url):
-    made = with_tables(database_url)
-    yield made
-    made.kw["bind"].dispose()
-
-
-def add(session, name="a-e00", md5="1" * 32, **others):
-    return arrive(session, name, md5, **FACTS, **others)[0]
 
 
 def test_a_frame_is_taken_once_and_is_running_then(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         assert claims.claim(session, Frame, frame.id, "one")
         assert not claims.claim(session, Frame, frame.id, "two")
         session.refresh(frame)
@@ -42,7 +28,7 @@ def test_a_frame_is_taken_once_and_is_running_then(sessions):
 @pytest.mark.slow
 def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
     with sessions.begin() as session:
-        rows = [add(session, f"a{number}-e00").id for number in range(30)]
+        rows = [add_star(session, f"a{number}-e00").id for number in range(30)]
 
     def ask(owner):
         taken = []
@@ -59,7 +45,7 @@ def test_of_many_that_ask_at_once_each_frame_has_one_owner(sessions):
 
 def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         frame.next_try = clock(session) + timedelta(hours=1)
         session.flush()
         assert not claims.claim(session, Frame, frame.id, "one")
@@ -68,7 +54,7 @@ def test_a_frame_is_not_taken_before_its_time_unless_somebody_insists(sessions):
 
 def test_who_insists_does_not_repeat_what_another_has_done_since(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         seen = frame.tries
         claims.claim(session, Frame, frame.id, "one", tries_seen=seen)
         frame.owner, frame.tries = "", seen + 1
@@ -78,7 +64,7 @@ def test_who_insists_does_not_repeat_what_another_has_done_since(sessions):
 
 def test_a_frame_that_is_done_again_stays_done(sessions):
     with sessions.begin() as session:
-        frame = add(session, state=State.DONE)
+        frame = add_star(session, state=State.DONE)
         assert claims.claim(session, Frame, frame.id, "one")
         session.refresh(frame)
         assert frame.state is State.DONE
@@ -87,9 +73,9 @@ def test_a_frame_that_is_done_again_stays_done(sessions):
 @pytest.mark.slow
 def test_only_the_last_version_is_worked_on_and_not_while_the_one_before_is(sessions):
     with sessions.begin() as session:
-        first = add(session)
+        first = add_star(session)
         assert claims.claim(session, Frame, first.id, "one")
-        second = add(session, md5="2" * 32)
+        second = add_star(session, md5="2" * 32)
         assert not claims.claim(session, Frame, second.id, "two")
         claims.give_back(session, Frame, first.id, "one")
         assert not claims.claim(session, Frame, first.id, "one")
@@ -98,7 +84,7 @@ def test_only_the_last_version_is_worked_on_and_not_while_the_one_before_is(sess
 
 def test_what_was_given_back_is_due_and_was_no_attempt(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         claims.claim(session, Frame, frame.id, "one")
         claims.give_back(session, Frame, frame.id, "two")
         claims.give_back(session, Frame, frame.id, "one")
@@ -109,7 +95,7 @@ def test_what_was_given_back_is_due_and_was_no_attempt(sessions):
 
 def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told_of_it(sessions):
     with sessions.begin() as session:
-        row = add(session, updated=datetime(2019, 4, 6, tzinfo=UTC)).id
+        row = add_star(session, updated=datetime(2019, 4, 6, tzinfo=UTC)).id
 
     def changed(work):
         with sessions.begin() as session:
@@ -134,7 +120,7 @@ def test_when_a_frame_changed_last_is_not_moved_by_those_who_take_it_or_are_told
         lambda session, frame: announcements.request(session, frame),
         lambda session, frame: releases.record_death(session, frame, "killed"),
         lambda session, frame: contents.record_header(frame, {}, now()),
-        lambda session, _: add(session, md5="2" * 32),
+        lambda session, _: add_star(session, md5="2" * 32),
     )
     assert [changed(work) for work in loud] == [True] * 5
 

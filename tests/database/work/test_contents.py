@@ -1,48 +1,16 @@
 """The content of a file is known: its version."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 import pytest
-from frame_rows import arrive
-from servers import with_tables
+from frame_rows import STELLAR, add_star, arrive, attempt
 from sqlalchemy.exc import IntegrityError
 
 from nrespipe.database import frames
 from nrespipe.database.states import State
-from nrespipe.database.tables import Attempt, Frame
+from nrespipe.database.tables import Frame
 from nrespipe.database.work import announcements, attempts
 from nrespipe.frames.raw import Kind
-
-MOMENT = datetime(2019, 4, 6, tzinfo=UTC)
-FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-
-
-@pytest.fixture
-def session(database_url):
-    with with_tables(database_url).begin() as opened:
-        yield opened
-
-
-def attempt(frame, outcome, **others):
-    return Attempt(
-        frame_id=frame.id,
-        started=MOMENT,
-        finished=MOMENT,
-        outcome=outcome,
-        **{"code_version": "1", "reason": "", "traceback": "", "measurements": {}, **others},
-    )
-
-
-@pytest.fixture
-def sessions(database_url):
-    made = with_tables(database_url)
-    yield made
-    made.kw["bind"].dispose()
-
-
-def add(session, name="a-e00", md5="1" * 32, **others):
-    return arrive(session, name, md5, **FACTS, **others)[0]
 
 
 def test_a_content_that_cannot_be_understood_gets_its_version_when_a_good_one_follows(session):
@@ -72,7 +40,7 @@ def test_the_database_refuses_the_same_content_twice(session):
 def test_two_contents_that_come_at_once_are_two_versions(sessions):
     def bring(number):
         with sessions.begin() as session:
-            return arrive(session, "a-e00", str(number) * 32, **FACTS)[0].version
+            return arrive(session, "a-e00", str(number) * 32, **STELLAR)[0].version
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(bring, range(4))) == [1, 2, 3, 4]
@@ -80,8 +48,8 @@ def test_two_contents_that_come_at_once_are_two_versions(sessions):
 
 def test_a_version_that_was_replaced_before_its_turn_says_so(sessions):
     with sessions.begin() as session:
-        first = add(session)
-        add(session, md5="2" * 32)
+        first = add_star(session)
+        add_star(session, md5="2" * 32)
         session.refresh(first)
         assert (first.state, first.next_try) == (State.SKIPPED, None)
         assert first.reason == "replaced by version 2 of the file"

@@ -1,20 +1,11 @@
 """Rows of which workers are notified."""
 
-import pytest
 from frame_rows import arrive
-from servers import with_tables
 
 from nrespipe.database.states import State
 from nrespipe.database.tables import Frame
 from nrespipe.database.work import announcements, notifications
 from nrespipe.frames.raw import Kind
-
-
-@pytest.fixture
-def sessions(database_url):
-    made = with_tables(database_url)
-    yield made
-    made.kw["bind"].dispose()
 
 
 def add(session, name):

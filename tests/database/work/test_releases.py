@@ -1,8 +1,6 @@
 """A process that died keeps no row."""
 
-import pytest
-from frame_rows import arrive
-from servers import with_tables
+from frame_rows import add_star
 from sqlalchemy import select
 
 from nrespipe.database.dialects import clock
@@ -11,23 +9,10 @@ from nrespipe.database.tables import Frame, ScheduledMaster
 from nrespipe.database.work import announcements, attempts, claims, releases
 from nrespipe.frames.raw import Kind
 
-FACTS = {"path": "/a", "kind": Kind.SCIENCE, "start_mjd": 58579.0}
-
-
-@pytest.fixture
-def sessions(database_url):
-    made = with_tables(database_url)
-    yield made
-    made.kw["bind"].dispose()
-
-
-def add(session, name="a-e00", md5="1" * 32, **others):
-    return arrive(session, name, md5, **FACTS, **others)[0]
-
 
 def test_the_frame_of_a_process_that_died_is_tried_again_and_its_death_is_told(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         claims.claim(session, Frame, frame.id, "one")
         assert releases.release(session, "killed", ["another"]) == []
         assert releases.release(session, "killed", ["one"]) == [(Frame, frame.id)]
@@ -39,7 +24,7 @@ def test_the_frame_of_a_process_that_died_is_tried_again_and_its_death_is_told(s
 
 def test_only_a_lease_that_has_run_out_is_taken_away(sessions):
     with sessions.begin() as session:
-        slow, quick = add(session, "slow-e00"), add(session, "quick-e00")
+        slow, quick = add_star(session, "slow-e00"), add_star(session, "quick-e00")
         claims.claim(session, Frame, slow.id, "one", lease_s=-1)
         claims.claim(session, Frame, quick.id, "two", lease_s=60)
         assert releases.release(session, "took too long") == [(Frame, slow.id)]
@@ -48,7 +33,7 @@ def test_only_a_lease_that_has_run_out_is_taken_away(sessions):
 
 def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         for _ in range(releases.MOST_DEATHS):
             assert claims.claim(session, Frame, frame.id, "one", tries_seen=frame.tries)
             releases.release(session, "killed", ["one"])
@@ -63,7 +48,7 @@ def test_a_frame_at_which_the_process_dies_again_and_again_is_given_up(sessions)
 
 def test_a_frame_that_is_given_up_after_many_attempts_stays_given_up_if_the_last_was_a_death(sessions):
     with sessions.begin() as session:
-        frame = add(session)
+        frame = add_star(session)
         frame.retries = attempts.MOST_RETRIES - 1
         claims.claim(session, Frame, frame.id, "one")
         releases.release(session, "killed", ["one"])

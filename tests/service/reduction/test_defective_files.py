@@ -65,7 +65,7 @@ DEFECTS = {
     "no OBJECTS": ("e", cards(OBJECTS=None), State.BAD, "no OBJECTS card"),
     "no star named": ("e", cards(OBJECTS="none&thar&none"), State.BAD, "no fiber sees a star"),
     "a lamp named in a frame of a star": ("e", cards(OBJECTS="tung&tung&none"), State.BAD, "OBJECTS"),
-    "no start": ("e", cards(MJD_OBS=None), State.BAD, "nobody knows when it was taken"),
+    "no start": ("e", cards(MJD_OBS=None), State.BAD, "no other card says when it was taken"),
     "absurd start": ("e", cards(MJD_OBS=12.5), State.BAD, "MJD-OBS"),
     "start in another night": ("e", cards(MJD_OBS=58000.5), State.BAD, "does not fall into the night"),
     # the name of the file has it
