@@ -78,6 +78,7 @@ def open(processes: int, time_limit_s: float | None = None, memory_limit_mb: int
         finally:
             unguard()
         pool.close()
+        pool.act_on_signals()
 
 
 def run_serially(work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
@@ -118,56 +119,69 @@ class _Pool:
     def __init__(self, processes: int, time_limit_s: float | None) -> None:
         self._processes, self._time_limit_s = processes, time_limit_s
         self._pool: ProcessPool | None = None
+        #: Signals that were put off, and what gives them back.
+        self._asked: list[int] = []
         self._signals = ExitStack()
         #: Reasons by name of the process, as ``owners.process`` gives it.
         self.ended: dict[str, str] = {}
 
     def run(self, work: Callable[[J], T], jobs: Iterable[J]) -> "Iterator[tuple[J, Outcome[T]]]":
-        coming = iter(jobs)
+        # work that the processes have begun is finished and handed on, or it would be done once more
+        self._put_off_signals()
+        try:
+            yield from self._run(work, iter(jobs))
+        finally:
+            self._signals.close()
+        self.act_on_signals()
+
+    def _run(self, work: Callable[[J], T], coming: Iterator[J]) -> "Iterator[tuple[J, Outcome[T]]]":
         pending: dict[Future[bytes], J] = {}
         is_exhausted = is_told = False
-        # work that the processes have begun is finished and handed on, or it would be done once more
-        asked = self._put_off_signals()
         while True:
-            while not asked and not is_exhausted and len(pending) < self._processes:
+            while not self._asked and not is_exhausted and len(pending) < self._processes:
                 for job in coming:
                     pending[self._submit(work, job)] = job
                     break
                 else:
                     is_exhausted = True
             if not pending:
-                break
+                return
             finished, _ = wait(pending, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-            if asked and not is_told:
+            if self._asked and not is_told:
                 is_told = True
                 at_work = [str(getattr(job, "name", job)) for job in pending.values()]
                 _log.warning("stopping as soon as this is done; Ctrl-C again stops now", at_work=", ".join(at_work))
             for future in finished:
                 yield pending.pop(future), self._outcome(future)
-        self._signals.close()
-        if asked:
-            signal.raise_signal(asked[0])
 
-    def _put_off_signals(self) -> list[int]:
-        """Return a list to which the first interrupt or plain kill is added; the next one acts as before."""
-        asked: list[int] = []
+    def _put_off_signals(self) -> None:
+        """Note the first interrupt or plain kill; the next one acts as before."""
+        # no other thread gets signals
         if threading.current_thread() is not threading.main_thread():
-            return asked
-
-        def note(number: int, _frame: object) -> None:
-            asked.append(number)
-            self._signals.close()
-
+            return
         for number in (signal.SIGINT, signal.SIGTERM):
             # without a function of Python for it, a signal ends the process or does nothing
             if callable(before := signal.getsignal(number)):
                 self._signals.callback(signal.signal, number, before)
-                signal.signal(number, note)
-        return asked
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._asked.append(number)
+        self._signals.close()
+
+    def act_on_signals(self) -> None:
+        """Act on the first signal that was put off, if there was one."""
+        if self._asked:
+            number, *_ = self._asked
+            self._asked.clear()
+            signal.raise_signal(number)
 
     def close(self, at_once: bool = False) -> None:
-        # results that were not asked for yet are left
+        # also where the results of a run were not all asked for
         self._signals.close()
+        self._stop(at_once)
+
+    def _stop(self, at_once: bool) -> None:
         if self._pool is not None:
             (self._pool.stop if at_once else self._pool.close)()
             self._pool.join()
@@ -197,7 +211,7 @@ class _Pool:
             reasons = [reason for process, reason in self.ended.items() if f"/{error.pid}." in process]
             return outcome.of(Unavailable(reasons[-1] if reasons else died), now())
         if isinstance(error, BrokenProcessPool):
-            self.close(at_once=True)
+            self._stop(at_once=True)
             return outcome.of(Unavailable("no process could be started"), now())
         return outcome.of(error, now())
 

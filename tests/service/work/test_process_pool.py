@@ -1,6 +1,7 @@
 """Work is spread over processes, and survives the death of one."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -93,6 +94,63 @@ def test_work_in_flight_is_handed_on_when_the_program_is_asked_to_end(work, tmp_
     begun = [job for job in jobs if Path(job).exists()]
     assert handed_on == begun
     assert 1 <= len(begun) < len(jobs)
+
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_the_program_while_work_is_in_flight(work, tmp_path):
+    jobs = [str(tmp_path / f"job-{number}") for number in range(9)]
+
+    def interrupt_twice():
+        with process_pool.open(1) as run:
+            for _ in run(work.take_time, jobs):
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+    before = handlers()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert handlers() == before
+    assert len([job for job in jobs if Path(job).exists()]) < len(jobs)
+
+
+def test_the_signals_are_given_back_where_results_are_not_asked_for_and_none_is_lost(work):
+    def leave():
+        with process_pool.open(1) as run:
+            running.append(run(work.process, [1, 2, 3]))
+            next(running[0])
+            put_off.extend(handlers())
+            signal.raise_signal(signal.SIGINT)
+
+    before, running, put_off = handlers(), [], []
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert put_off != before
+    assert handlers() == before
+
+
+def test_the_signals_are_given_back_where_a_job_cannot_be_packed(work):
+    before = handlers()
+    with process_pool.open(1) as run:
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+            list(run(work.process, [lambda: None]))
+        assert handlers() == before
+
+
+def test_a_run_in_another_thread_leaves_the_signals_alone(work):
+    before, seen = handlers(), []
+
+    def elsewhere():
+        with process_pool.open(1) as run:
+            seen.extend((handlers(), result.state) for _, result in run(work.process, [1]))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [(before, State.DONE)]
 
 
 def test_a_result_that_cannot_travel_is_a_failure_of_the_program(work):
