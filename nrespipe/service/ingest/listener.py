@@ -38,6 +38,16 @@ _PATIENCE_S = 5.0
 _MOST_REFUSED, _MOST_BYTES, _KEPT_BYTES, _KEPT_TRACE = 10_000, 100_000_000, 1 << 16, 8_000
 
 
+class _Notifier(Protocol):
+    """Notifies workers of rows, while few messages wait."""
+
+    def has_room(self, table: type[Frame], /) -> bool:
+        """Return whether a message about a row may be sent at once."""
+
+    def notify(self, table: type[Frame], row_id: int, /) -> object:
+        """Send a message about a row."""
+
+
 class _Timer(Protocol):
     """Periodic work."""
 
@@ -52,9 +62,8 @@ class Listener(ConsumerMixin):
     ----------
     assembly
         Its settings name the broker and the exchange.
-    notify
-        ``notify(table, row_id)`` notifies a worker of the row, as ``dispatch.notifier``; whatever it raises, the row
-        stays.
+    notifier
+        Notifies a worker of a row, as ``dispatch.Notifier``; whatever it raises, the row stays.
     timer
         Periodic work between messages, the sweep for rows that are due: ``dispatch.SweepTimer``.
     queue
@@ -71,7 +80,7 @@ class Listener(ConsumerMixin):
     def __init__(
         self,
         assembly: "Assembly",
-        notify: Callable[[type[Frame], int], object],
+        notifier: _Notifier,
         timer: _Timer,
         queue: str = QUEUE,
     ) -> None:
@@ -87,7 +96,7 @@ class Listener(ConsumerMixin):
             aside.name, aside, durable=True,
             max_length=_MOST_REFUSED, max_length_bytes=_MOST_BYTES, queue_arguments={"x-overflow": "drop-head"},
         )  # fmt: skip
-        self._assembly, self._notify, self._timer = assembly, notify, timer
+        self._assembly, self._notifier, self._timer = assembly, notifier, timer
         self._below = None if settings.any_path else settings.raw_root
         self._pending: list[_Pending] = []
         self._pause_s, self._not_before = 0.0, 0.0
@@ -177,8 +186,9 @@ class Listener(ConsumerMixin):
             if defect is not None:
                 raise defect
             arrival = messages.read(message.body, self._below)
+            has_room = self._has_room()
             with self._assembly.sessions.begin() as session:
-                row_id, is_due = messages.register(session, arrival, self._assembly.output)
+                row_id, is_due = messages.register(session, arrival, self._assembly.output, is_notified=has_room)
         except Skipped as foreign:
             _log.debug("not ours", reason=str(foreign))
             message.ack()
@@ -191,7 +201,7 @@ class Listener(ConsumerMixin):
             self._refuse(message, error)
         else:
             message.ack()
-            if is_due:
+            if is_due and has_room:
                 self._notify_worker(row_id)
 
     def _refuse(self, message: "Message", error: Exception) -> None:
@@ -244,9 +254,20 @@ class Listener(ConsumerMixin):
         except (*connection.connection_errors, *connection.recoverable_connection_errors) as error:
             raise _NotStored(f"{type(error).__name__}: {error}") from error
 
+    def _has_room(self) -> bool:
+        """Return whether a worker may be notified at once; the sweeps notify one of the row where not."""
+        try:
+            return self._notifier.has_room(Frame)
+        except Exception as error:
+            if failures.is_temporary(error):
+                raise
+            # no fault of the message
+            _log.exception("workers not notified")
+            return False
+
     def _notify_worker(self, row_id: int) -> None:
         try:
-            self._notify(Frame, row_id)
+            self._notifier.notify(Frame, row_id)
         except Exception as error:
             # the row is there: the next sweep notifies a worker
             _log.warning("workers not notified", reason=f"{type(error).__name__}: {error}")

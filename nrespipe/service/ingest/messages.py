@@ -129,13 +129,15 @@ def read(body: bytes | str, below: Path | None = None) -> Arrival:
     return Arrival(name, archive_id=_archive_id(message), md5=_md5(message), body=text[:KEPT_BODY])
 
 
-def register(session: "Session", arrival: Arrival, output: Path) -> tuple[int, bool]:
+def register(session: "Session", arrival: Arrival, output: Path, is_notified: bool = False) -> tuple[int, bool]:
     """Make the row of the raw frame that a message announces, if there is none; no disk is read.
 
     Parameters
     ----------
     output
         Output directory; a file of the archive is fetched below it.
+    is_notified
+        Whether a worker is notified right after the commit; a sweep in between would send a second message.
 
     Returns
     -------
@@ -146,10 +148,8 @@ def register(session: "Session", arrival: Arrival, output: Path) -> tuple[int, b
     """
     announced = {**identity.parse_name(arrival.name), "archive_id": arrival.archive_id, "body": arrival.body}
     path = arrival.path or str(layout.fetched_path(output, arrival.name))
-    # the listener notifies a worker right after the commit, and a sweep in between would send a second message; where
-    # the listener sends none, the notifier marks the row as not sent
     frame, is_due = announcements.announce(
-        session, identity.stem(arrival.name), path, arrival.md5, is_notified=True, **announced
+        session, identity.stem(arrival.name), path, arrival.md5, is_notified=is_notified, **announced
     )
     return frame.id, is_due
 

@@ -74,43 +74,44 @@ class SweepTimer:
         self._next = time.monotonic() + self._assembly.pace.sweep_s
 
 
-def notifier(assembly: "Assembly", send: Send) -> Send:
-    """Return the function that notifies a worker of a row that was just made, if few messages wait.
+class Notifier:
+    """Notifies workers of rows that are just made, while few messages wait.
+
+    Where many wait, the rows are left to the sweeps, which know what comes first.
 
     Parameters
     ----------
     assembly, send
         As for `sweep`.
-
-    Returns
-    -------
-    callable
-        Where many messages wait it leaves the row to the sweeps, which know what comes first. It raises whatever
-        sending raises, and the next sweep notifies a worker.
     """
-    left: dict[WorkTable, int] = {}
-    until: dict[WorkTable, float] = {}
 
-    def has_room(table: WorkTable) -> bool:
+    def __init__(self, assembly: "Assembly", send: Send) -> None:
+        self._assembly, self._send = assembly, send
+        self._left: dict[WorkTable, int] = {}
+        self._until: dict[WorkTable, float] = {}
+
+    def has_room(self, table: WorkTable) -> bool:
+        """Return whether a message about a row may be sent at once.
+
+        Asked before the row is committed: a row that is stamped as sent without a message would let a sweep in between
+        send others in its place.
+        """
         # not at each of the many messages that come together
-        if time.monotonic() >= until.get(table, 0.0):
-            with assembly.sessions.begin() as session:
-                left[table] = capacity(session, table, assembly.pace, assembly.pace.queued_s)
-            until[table] = time.monotonic() + assembly.pace.sweep_s
-        left[table] -= 1
-        return left[table] >= 0
+        if time.monotonic() >= self._until.get(table, 0.0):
+            with self._assembly.sessions.begin() as session:
+                pace = self._assembly.pace
+                self._left[table] = capacity(session, table, pace, pace.queued_s)
+            self._until[table] = time.monotonic() + self._assembly.pace.sweep_s
+        return self._left[table] > 0
 
-    def notify(table: WorkTable, row_id: int) -> None:
+    def notify(self, table: WorkTable, row_id: int) -> None:
+        """Send a message about a row that is stamped as sent; where that fails, the next sweep does."""
+        self._left[table] = self._left.get(table, 0) - 1
         try:
-            if not has_room(table):
-                _mark_unsent(assembly, table, [row_id])
-                return
-            send(table, row_id)
+            self._send(table, row_id)
         except Exception:
-            _mark_unsent(assembly, table, [row_id])
+            _mark_unsent(self._assembly, table, [row_id])
             raise
-
-    return notify
 
 
 def capacity(session: Session, table: WorkTable, pace: "Pace", lost_after_s: float) -> int:

@@ -165,7 +165,7 @@ def _timer(assembly: "Assembly", app: Celery) -> dispatch.SweepTimer:
 
 
 def _listener(assembly: "Assembly", app: Celery) -> Listener:
-    return Listener(assembly, dispatch.notifier(assembly, celery_app.sender(app)), _timer(assembly, app))
+    return Listener(assembly, dispatch.Notifier(assembly, celery_app.sender(app)), _timer(assembly, app))
 
 
 def _listen(assembly: "Assembly", app: Celery) -> None:

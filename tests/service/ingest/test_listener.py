@@ -30,6 +30,19 @@ class Idle:
         pass
 
 
+class Notifier:
+    """Notes of which rows workers are notified."""
+
+    def __init__(self):
+        self.woken, self.is_full = [], False
+
+    def has_room(self, _table):
+        return not self.is_full
+
+    def notify(self, table, row_id):
+        self.woken.append((table, row_id))
+
+
 @pytest.fixture
 def broker():
     """A broker in memory that is empty before and after."""
@@ -47,10 +60,7 @@ def listening(service, broker):
 
 
 def listen(service):
-    woken = []
-
-    def wake(table, row_id):
-        woken.append((table, row_id))
+    notifier = Notifier()
 
     class Settled(listeners.Listener):
         def consume_all(self):
@@ -62,8 +72,8 @@ def listen(service):
                 # no message for a while
                 pass
 
-    made = Settled(service, wake, Idle())
-    made.woken = woken
+    made = Settled(service, notifier, Idle())
+    made.woken = notifier.woken
 
     def publish(*bodies, content_type="application/json", **others):
         with Connection("memory://localhost/") as connection:
@@ -151,10 +161,43 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
     def deaf(*_):
         raise ConnectionRefusedError
 
-    listening._notify = deaf
+    listening._notifier.notify = deaf
     listening.publish(json.dumps({"path": str(archive.add("b"))}))
     listening.consume_all()
     assert len(query.all(select(Frame))) == 1
+
+
+def test_a_frame_that_is_left_to_the_sweeps_is_never_stamped_as_sent(listening, archive, query, monkeypatch):
+    """A sweep in between would count it as under way, and send others in its place."""
+    stamped, announce = [], listeners.messages.register
+
+    def register(session, *arguments, **options):
+        row_id, is_due = announce(session, *arguments, **options)
+        stamped.append(session.get(Frame, row_id).sent)
+        return row_id, is_due
+
+    monkeypatch.setattr(listeners.messages, "register", register)
+    for is_full in (True, False):
+        listening._notifier.is_full = is_full
+        listening.publish(json.dumps({"path": str(archive.add("b"))}))
+        listening.consume_all()
+    first, second = stamped
+    assert first is None
+    assert second is not None
+    assert [row_id for _, row_id in listening.woken] == [frame.id for frame in query.all(select(Frame))][1:]
+
+
+def test_a_message_is_not_refused_where_the_room_for_notifications_cannot_be_found_out(
+    listening, archive, query, monkeypatch
+):
+    def broken(*_):
+        raise KeyError("a defect of ours")
+
+    monkeypatch.setattr(listening._notifier, "has_room", broken)
+    listening.publish(json.dumps({"path": str(archive.add("b"))}))
+    listening.consume_all()
+    assert [frame.sent for frame in query.all(select(Frame))] == [None]
+    assert refused() == []
 
 
 @pytest.mark.parametrize(
@@ -171,10 +214,10 @@ def test_a_broker_that_cannot_wake_a_worker_loses_no_frame(listening, archive, q
 def test_while_the_database_is_away_or_the_machine_fails_messages_wait(listening, archive, query, monkeypatch, trouble):
     announce, away = listeners.messages.register, iter(range(2))
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         for _ in away:
             raise trouble()
-        return announce(*arguments)
+        return announce(*arguments, **options)
 
     monkeypatch.setattr(listeners.messages, "register", fail)
     listening.publish(*(json.dumps({"path": str(archive.add("b"))}) for _ in range(3)))
@@ -193,10 +236,10 @@ def test_while_the_database_is_away_or_the_machine_fails_messages_wait(listening
 def test_whatever_goes_wrong_with_one_message_holds_up_no_other(listening, archive, query, monkeypatch, trouble):
     announce, bad = listeners.messages.register, archive.add("b")
 
-    def refuse(session, arrival, output):
+    def refuse(session, arrival, output, **options):
         if arrival.path == str(bad):
             raise trouble
-        return announce(session, arrival, output)
+        return announce(session, arrival, output, **options)
 
     monkeypatch.setattr(listeners.messages, "register", refuse)
     listening.publish(*(json.dumps({"path": str(path)}) for path in (bad, archive.add("b"))))
